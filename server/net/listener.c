@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,9 +78,10 @@ static int open_one(const struct address *address, struct listener *ret_listener
         (void)close(fd); /* nothing was accepted on it */
         return rc;
     }
-    if (address->family == ADDRESS_UNIX) {
-        (void)snprintf(listener.unlink_path, sizeof(listener.unlink_path), "%s",
-                       address->name.local.sun_path);
+    struct stat status;
+    if (address->family == ADDRESS_UNIX && lstat(address->name.local.sun_path, &status) == 0) {
+        listener.file_device = status.st_dev;
+        listener.file_inode = status.st_ino;
     }
     listener.text = address_format(&listener.address);
     *ret_listener = listener;
@@ -98,16 +98,30 @@ int listener_open(const struct address *address, struct listener *ret_listener)
     return rc;
 }
 
+void listener_refuse(const struct listener *listener)
+{
+    (void)shutdown(listener->fd, SHUT_RDWR); /* a listening socket has no data to lose */
+}
+
+/* A successor may have put its own socket there. */
+static bool is_own_file(const struct listener *listener)
+{
+    struct stat status;
+    return listener->file_inode != 0 &&
+           lstat(listener->address.name.local.sun_path, &status) == 0 &&
+           status.st_dev == listener->file_device && status.st_ino == listener->file_inode;
+}
+
 void listener_close(struct listener *listener)
 {
     if (listener->fd < 0) {
         return;
     }
-    (void)close(listener->fd); /* a listening socket has no data to lose */
-    listener->fd = -1;
-    if (listener->unlink_path[0] != '\0') {
-        (void)unlink(listener->unlink_path); /* gone already is as good */
+    if (is_own_file(listener)) {
+        (void)unlink(listener->address.name.local.sun_path); /* gone already is as good */
     }
+    (void)close(listener->fd); /* nothing was accepted that is not closed */
+    listener->fd = -1;
 }
 
 const char *listener_advice(int error)

@@ -15,7 +15,8 @@ struct listener {
     int fd;                   /* -1: not open */
     struct address address;   /* as bound: with the real port */
     struct address_text text; /* for messages */
-    char unlink_path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* unix: removed at close */
+    uint64_t file_device;     /* unix: of the socket's file, removed at close if it is still ours */
+    uint64_t file_inode;
 };
 
 /**
@@ -27,6 +28,9 @@ struct listener {
  */
 [[gnu::warn_unused_result]] int listener_open(const struct address *address,
                                               struct listener *ret_listener);
+
+/** From now on connections are refused; the descriptor stays valid until listener_close(). */
+void listener_refuse(const struct listener *listener);
 
 /** Closes it, and removes its file when it is a unix socket. */
 void listener_close(struct listener *listener);
