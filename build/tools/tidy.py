@@ -31,6 +31,7 @@ HEADER_USERS = [
     ("openssl/*", ["*tls.c", "*tls_test.c"]),
     ("llhttp.h", ["server/http/*"]),
     ("cyaml/*", ["config/*"]),
+    ("yaml.h", ["config/*"]),
     ("jansson.h", ["server/control/*", "server/ctl/*", "loadgen/*", "bench/*"]),
     ("xxhash.h", ["server/table/*", "server/catalog/*", "server/http/*", "loadgen/*"]),
     ("cmocka.h", ["*_test.c", "*_test.h"]),

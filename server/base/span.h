@@ -36,5 +36,5 @@ static inline bool span_equal(struct span a, struct span b)
 /** The rest of `span` after its first `bytes` bytes (0..span.bytes). */
 static inline struct span span_skip(struct span span, size_t bytes)
 {
-    return span_of(span.ptr + bytes, span.bytes - bytes);
+    return bytes == 0 ? span : span_of(span.ptr + bytes, span.bytes - bytes);
 }

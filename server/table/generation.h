@@ -44,6 +44,7 @@ enum message_kind {
     MESSAGE_EVICTED,  /* pointer: struct version: the worker's path map no longer holds it */
     MESSAGE_RELEASED, /* pointer: struct version: proven; the worker forgets the pointer */
     MESSAGE_DRAINED,  /* the worker has closed its last connection and released all it held */
+    MESSAGE_FAILED,   /* its engine failed: the thread has ended, its connections are lost */
     /* control -> worker */
     MESSAGE_LOADED,     /* pointer: struct miss, second: struct version or NULL; number: status */
     MESSAGE_GENERATION, /* pointer: struct generation */
