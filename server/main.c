@@ -66,9 +66,10 @@ static int open_listeners(struct program *program)
                       listener_advice(rc));
             return rc;
         }
-        (void)snprintf(program->urls[i], URL_BYTES_MAX, "%s%s",
-                       listener->address.family == ADDRESS_UNIX ? "" : "http://",
-                       listener->text.text);
+        const struct address_text text = listener->text;
+        const bool is_unix = listener->address.family == ADDRESS_UNIX;
+        (void)snprintf(program->urls[i], URL_BYTES_MAX, "%s%s", is_unix ? "" : "http://",
+                       text.text);
         program->url_pointers[i] = program->urls[i];
         program->listen_fds[i] = listener->fd;
         program->listen_count++;
