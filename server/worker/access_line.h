@@ -24,8 +24,8 @@ void access_line_write(struct worker *worker,
                        uint64_t body_bytes);
 
 /**
- * Prepares the line of an answer whose body is still to be sent; access_line_finish() writes it. The
- * request's bytes may go afterwards.
+ * Prepares the line of an answer whose body is still to be sent; access_line_finish() writes it.
+ * The request's bytes may go afterwards.
  */
 void access_line_begin(struct worker *worker,
                        struct conn *conn,

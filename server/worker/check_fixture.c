@@ -9,18 +9,29 @@ static struct engine_token token_at(const struct worker *worker, uint32_t index)
     return (struct engine_token){.index = index, .generation = worker->conns[index].generation};
 }
 
+/* An operation that was cancelled is in flight no more once the fake has its last event ready. */
+static void check_operation(struct rig *rig,
+                            struct engine_token token,
+                            enum engine_op op,
+                            bool is_believed,
+                            bool is_cancelled)
+{
+    const bool is_in_flight = rig_is_in_flight(rig, token, op);
+    ASSERT(is_believed == is_in_flight || (is_believed && is_cancelled));
+}
+
 /* What is in flight is what the connection says, and nothing is for a place that is free. */
 static void check_in_flight(struct rig *rig, uint32_t index)
 {
     const struct conn *conn = &rig->worker->conns[index];
     const struct engine_token token = token_at(rig->worker, index);
-    const bool is_free = conn->state == CONN_FREE;
-    const bool is_receiving = rig_is_in_flight(rig, token, ENGINE_RECEIVE);
-    ASSERT((!is_free && conn->is_receiving) == is_receiving ||
-           conn->is_pausing); /* the fake has ended it, and the event is on its way */
-    ASSERT((!is_free && conn->is_sending) == rig_is_in_flight(rig, token, ENGINE_SEND));
-    ASSERT((!is_free && conn->is_reading) == rig_is_in_flight(rig, token, ENGINE_READ));
-    ASSERT((!is_free && conn->is_polling) == rig_is_in_flight(rig, token, ENGINE_POLL));
+    const bool is_taken = conn->state != CONN_FREE;
+    const bool is_closing = conn->state == CONN_CLOSING;
+    check_operation(rig, token, ENGINE_RECEIVE, is_taken && conn->is_receiving,
+                    is_closing || conn->is_pausing);
+    check_operation(rig, token, ENGINE_SEND, is_taken && conn->is_sending, is_closing);
+    check_operation(rig, token, ENGINE_READ, is_taken && conn->is_reading, false);
+    check_operation(rig, token, ENGINE_POLL, is_taken && conn->is_polling, is_closing);
 }
 
 static void check_state(const struct worker *worker, const struct conn *conn)
@@ -32,6 +43,9 @@ static void check_state(const struct worker *worker, const struct conn *conn)
         ASSERT(conn->input.buffer == NULL && conn->output == NULL);
         ASSERT(conn->answer.slot_index == SLOT_NONE);
         return;
+    case CONN_WAITING:
+        ASSERT(!conn->is_receiving && !is_moving);
+        break;
     case CONN_IDLE:
         ASSERT(conn->input.buffer == NULL && conn->output == NULL);
         ASSERT(conn->is_receiving && !is_moving);
@@ -78,7 +92,7 @@ static uint32_t check_miss(const struct worker *worker, uint32_t miss_index)
         before = index;
         index = conn->next_parked;
         count++;
-        ASSERT(count <= worker->conn_max); /* no circle */
+        ASSERT(count <= worker->place_count); /* no circle */
     }
     return count;
 }
@@ -101,29 +115,65 @@ static void check_misses(const struct worker *worker, uint32_t parked_count)
     ASSERT(worker->answered.first == NULL); /* answered ones go on in the turn that took them */
 }
 
+/* The chain of those that wait for a place. */
+static void check_waiting(const struct worker *worker, uint32_t waiting_count)
+{
+    uint32_t count = 0;
+    uint32_t before = CONN_NONE;
+    for (uint32_t i = worker->first_waiting_conn; i != CONN_NONE;
+         i = worker->conns[i].next_parked) {
+        ASSERT(i < worker->conn_top);
+        ASSERT(worker->conns[i].state == CONN_WAITING);
+        ASSERT(before == CONN_NONE || worker->conns[i].prev_parked == before);
+        before = i;
+        count++;
+        ASSERT(count <= waiting_count);
+    }
+    ASSERT(count == waiting_count);
+    ASSERT(worker->last_waiting_conn == before);
+}
+
+/* What the worker counts, counted anew. */
+struct counts {
+    uint32_t in_state[CONN_CLOSING + 1];
+    uint32_t taken;
+    uint32_t giving;
+    uint32_t buffers;
+};
+
+static struct counts count_conns(const struct worker *worker)
+{
+    struct counts counts = {0};
+    for (uint32_t i = 0; i < worker->conn_top; i++) {
+        const struct conn *conn = &worker->conns[i];
+        counts.in_state[conn->state]++;
+        counts.taken += conn->state != CONN_FREE;
+        counts.giving += conn->state == CONN_IDLE && conn->is_served;
+        counts.buffers += (conn->input.buffer != NULL) + (conn->output != NULL);
+    }
+    return counts;
+}
+
 void rig_check(struct rig *rig)
 {
     const struct worker *worker = rig->worker;
-    uint32_t conn_count = 0;
-    uint32_t idle_count = 0;
-    uint32_t parked_count = 0;
-    uint32_t buffer_count = 0;
     for (uint32_t i = 0; i < worker->conn_top; i++) {
-        const struct conn *conn = &worker->conns[i];
         check_in_flight(rig, i);
-        check_state(worker, conn);
-        conn_count += conn->state != CONN_FREE;
-        idle_count += conn->state == CONN_IDLE;
-        parked_count += conn->state == CONN_PARKED;
-        buffer_count += (conn->input.buffer != NULL) + (conn->output != NULL);
+        check_state(worker, &worker->conns[i]);
     }
-    ASSERT(conn_count == worker->conn_count);
-    ASSERT(idle_count == worker->idle_count);
+    const struct counts counts = count_conns(worker);
+    ASSERT(worker->conn_count == counts.taken);
+    ASSERT(worker->open_count ==
+           counts.taken - counts.in_state[CONN_WAITING] - counts.in_state[CONN_CLOSING]);
+    ASSERT(worker->open_count <= worker->conn_max);
+    ASSERT(worker->idle_count == counts.in_state[CONN_IDLE]);
+    ASSERT(worker->giving_count == counts.giving);
     ASSERT(worker->buffers.buffer_count - worker->buffers.free_count ==
-           buffer_count + worker->input_store.overflow_count);
+           counts.buffers + worker->input_store.overflow_count);
     ASSERT(fake_buffers_out(rig->engine) == 0);
     ASSERT(!worker->is_control_owed);
-    check_misses(worker, parked_count);
+    check_waiting(worker, counts.in_state[CONN_WAITING]);
+    check_misses(worker, counts.in_state[CONN_PARKED]);
     slot_table_verify(worker->table);
 }
 

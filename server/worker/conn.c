@@ -184,7 +184,24 @@ static void free_when_quiet(struct worker *worker, struct conn *conn)
     worker->conn_count--;
 }
 
-void conn_close(struct worker *worker, struct conn *conn)
+/* A read of a file is left to end by itself. */
+static void cancel_operations(struct worker *worker, struct conn *conn)
+{
+    const struct engine_token token = token_of(worker, conn);
+    if (conn->is_receiving && !conn->is_pausing) {
+        engine_cancel(worker->engine, ENGINE_RECEIVE, token);
+        conn->is_pausing = true;
+    }
+    if (conn->is_sending) {
+        engine_cancel(worker->engine, ENGINE_SEND, token);
+    }
+    if (conn->is_polling) {
+        engine_cancel(worker->engine, ENGINE_POLL, token);
+    }
+}
+
+/* Common to both ends: `is_abort` keeps the FIN back that shutdown(2) would send. */
+static void close_conn(struct worker *worker, struct conn *conn, bool is_abort)
 {
     ASSERT(conn->state != CONN_FREE);
     if (conn->state == CONN_CLOSING) {
@@ -195,19 +212,26 @@ void conn_close(struct worker *worker, struct conn *conn)
         leave_waiting(worker, conn);
     }
     set_state(worker, conn, CONN_CLOSING);
-    if (is_in_flight(conn)) {
+    if (is_abort) {
+        cancel_operations(worker, conn);
+    } else if (is_in_flight(conn)) {
         /* Ends what is in flight: a pending receive would keep the socket open for ever. */
         (void)shutdown(conn->fd, SHUT_RDWR); /* fails only when the peer has reset it already */
     }
     free_when_quiet(worker, conn);
 }
 
+void conn_close(struct worker *worker, struct conn *conn)
+{
+    close_conn(worker, conn, false);
+}
+
 void conn_abort(struct worker *worker, struct conn *conn)
 {
-    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     /* Fails on no socket of ours; a unix socket ignores it, and the peer sees a short answer. */
     (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    conn_close(worker, conn);
+    close_conn(worker, conn, true);
 }
 
 /* Says the last word and waits for the peer's, so that a reset does not destroy the answer. */
@@ -428,7 +452,7 @@ void conn_on_receive(struct worker *worker, struct conn *conn, const struct engi
         }
         conn_close(worker, conn);
     }
-    /* Ended for want of buffers, or by the kernel's own choice: armed again while input is wanted. */
+    /* Ended for want of buffers, or by the kernel's choice: armed again while input is wanted. */
     if (is_ready(conn) || conn->state == CONN_LINGERING) {
         start_receive(worker, conn);
     }

@@ -58,6 +58,7 @@ static struct engine_token conn_in(struct rig *rig, enum conn_state wanted)
         rig_end(rig, conn, ENGINE_RECEIVE, -ECONNRESET);
         break;
     case CONN_FREE:
+    case CONN_WAITING:
         fail();
     }
     assert_int_equal(rig_state(rig, conn), wanted);

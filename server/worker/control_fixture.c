@@ -208,6 +208,10 @@ static void take_message(struct control *control, const struct message *message)
         control->drained_count++;
         note_said(control, "drained, ");
         return;
+    case MESSAGE_FAILED:
+        control->failed_count++;
+        note_said(control, "failed, ");
+        return;
     case MESSAGE_LOADED:
     case MESSAGE_GENERATION:
     case MESSAGE_DRAIN:

@@ -36,6 +36,7 @@ struct control {
     struct miss *misses[CONTROL_MISSES_MAX]; /* asked and not answered, oldest first */
     uint32_t miss_count;
     uint32_t drained_count;
+    uint32_t failed_count;
     char folder[64];               /* of the files; "": not made yet */
     char said[CONTROL_SAID_BYTES]; /* not asked for yet */
     char taken[CONTROL_SAID_BYTES];

@@ -1,6 +1,6 @@
 /*
- * What a connection has received and not yet consumed: one buffer that keeps it contiguous, and, for
- * a client that sends much more than is being answered, a chain of overflow buffers behind it.
+ * What a connection has received and not yet consumed: one buffer that keeps it contiguous, and,
+ * for a client that sends much more than is being answered, a chain of overflow buffers behind it.
  *
  * A repeating receive cannot be told how much to bring: one entry into the kernel may fill every
  * receive buffer there is for one connection before its cancellation is seen. The overflow holds
@@ -30,7 +30,7 @@ struct input {
     struct overflow *last;
 };
 
-/* Where inputs take their buffers: the pool has INPUT_OVERFLOW_MAX more than its other users need. */
+/* Where inputs take their buffers: the pool has INPUT_OVERFLOW_MAX more than others need. */
 struct input_store {
     struct buffer_pool *buffers;
     uint32_t overflow_count; /* in use */

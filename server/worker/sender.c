@@ -74,7 +74,7 @@ void sender_set_blocking(struct conn *conn)
     }
 }
 
-/* Lets the held-back end of an answer go: setting it pushes what is queued, cork or not (tcp(7)). */
+/* Lets the held-back end of an answer go: setting it pushes what is queued, cork or not. */
 static void push_last_segment(const struct conn *conn)
 {
     const int on = 1;
@@ -157,8 +157,8 @@ static enum send_progress start_poll(struct worker *worker, struct conn *conn)
 }
 
 /*
- * Whether a range is in the page cache, so that sendfile(2) will not sleep on the disk: some 30 ns a
- * page. Before Linux 6.5 the first and the last byte stand for the range.
+ * Whether a range is in the page cache, so that sendfile(2) will not sleep on the disk: some 30 ns
+ * a page. Before Linux 6.5 the first and the last byte stand for the range.
  */
 static bool is_range_resident(int fd, uint64_t offset, uint64_t bytes)
 {

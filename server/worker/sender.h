@@ -1,7 +1,7 @@
 /*
  * Sends the answer that a connection holds: what is in its output buffer, then the rest of the body
- * from memory, from the file by reads, or by sendfile(2). Knows bytes, slots and sockets; nothing of
- * requests. Each step returns how far it is, and the connection decides what follows.
+ * from memory, from the file by reads, or by sendfile(2). Knows bytes, slots and sockets; nothing
+ * of requests. Each step returns how far it is, and the connection decides what follows.
  */
 #pragma once
 
