@@ -150,7 +150,7 @@ static int create_workers(struct control *control)
             .create_engine = config->create_engine,
             .control_event_fd = control->event_fd,
         };
-        miss_max += worker_config.connection_max;
+        miss_max += worker_miss_max(worker_config.connection_max);
         int error = worker_create(&worker_config, &control->workers[i]);
         if (error != 0) {
             return error;

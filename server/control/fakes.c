@@ -137,6 +137,11 @@ bool worker_has_room(const struct worker *worker, const struct generation *gener
     return worker->room > FAKE_ROOM_RESERVED;
 }
 
+uint32_t worker_miss_max(uint32_t connection_max)
+{
+    return connection_max;
+}
+
 void worker_wake(struct worker *worker)
 {
     const struct freshness_gate *gate = worker->config.freshness;

@@ -64,6 +64,7 @@ struct miss {
     uint32_t first_parked;   /* worker: connections waiting for the answer */
     uint32_t next_index;     /* worker: free list, or chain of the pending */
     uint32_t status;         /* worker: what the loader found */
+    uint32_t slot_index;     /* worker: kept for those who wait, or SLOT_NONE */
     struct version *version; /* worker: answered, but no slot was free yet */
     struct miss *next_answered;
     char key[PATH_KEY_MAX + 1]; /* NUL-terminated */

@@ -41,11 +41,13 @@ void acceptor_on_accept(struct worker *worker, const struct engine_event *event)
     if (event->result >= 0) {
         conn_open(worker, event->result);
         admit_waiting(worker);
-    } else if (event->result != -ECANCELED && event->result != -EINVAL) {
+    } else if (event->result == -EINVAL) {
+        acceptor->is_backing_off = true; /* the listener was shut down: a drain is on its way */
+    } else if (event->result != -ECANCELED) {
         counter_add(&worker->counters.accept_failures, 1);
         (void)give_up_an_idle_conn(worker); /* none: the next tick tries again */
         acceptor->is_backing_off = true;
-    } /* EINVAL: the listener was shut down, and a drain is on its way */
+    }
 }
 
 void acceptor_on_tick(struct worker *worker)
@@ -63,8 +65,8 @@ void acceptor_update(struct worker *worker)
 {
     struct acceptor *acceptor = &worker->acceptor;
     admit_waiting(worker);
-    const bool should_accept =
-        has_place(worker) && !worker->is_draining && !acceptor->is_backing_off;
+    const bool is_full = !has_place(worker);
+    const bool should_accept = !is_full && !worker->is_draining && !acceptor->is_backing_off;
     for (uint32_t i = 0; i < worker->config.listen_count; i++) {
         if (should_accept && !acceptor->is_accepting[i]) {
             engine_start_accept(worker->engine, token_of(i), worker->config.listen_fds[i]);
@@ -72,7 +74,7 @@ void acceptor_update(struct worker *worker)
         } else if (!should_accept && acceptor->is_accepting[i] && !acceptor->is_cancelling[i]) {
             engine_cancel(worker->engine, ENGINE_ACCEPT, token_of(i));
             acceptor->is_cancelling[i] = true;
-            counter_add(&worker->counters.connections_full, !worker->is_draining);
+            counter_add(&worker->counters.connections_full, is_full && !worker->is_draining);
         }
     }
 }

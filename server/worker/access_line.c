@@ -8,10 +8,16 @@
 #include "server/http/request.h"
 #include "server/worker/worker_state.h"
 
-/* How much of each field a line takes at most, before escaping. */
-#define REQUEST_LINE_MAX 1024
-#define FIELD_MAX        512
-#define ESCAPED_MAX      4 /* \xHH */
+/* How much of a line each field takes at most, escaped. */
+#define REQUEST_LINE_MAX 1536
+#define FIELD_MAX        1000
+#define ESCAPED_BYTES    4 /* \xHH */
+
+/* Peer, time and status around the request line; quotes and newline around the other fields. */
+#define PREFIX_MAX (128 + REQUEST_LINE_MAX)
+#define SUFFIX_MAX (8 + 2 * FIELD_MAX)
+static_assert(PREFIX_MAX <= ACCESS_LINE_MAX / 2, "a cut request line leaves room for its status");
+static_assert(SUFFIX_MAX <= ACCESS_LINE_MAX / 2, "cut fields leave room for their quotes");
 
 /* A line being put together; what does not fit is left out. */
 struct line {
@@ -28,18 +34,18 @@ static void add_text(struct line *line, const char *text, size_t bytes)
     }
 }
 
-static void add_escaped(struct line *line, struct span field, size_t field_max)
+static void add_escaped(struct line *line, struct span field, size_t escaped_max)
 {
     static const char hex[] = "0123456789ABCDEF";
-    size_t bytes = field.bytes < field_max ? field.bytes : field_max;
-    for (size_t i = 0; i < bytes; i++) {
+    size_t end = line->bytes + escaped_max;
+    for (size_t i = 0; i < field.bytes; i++) {
         uint8_t byte = field.ptr[i];
-        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\') {
-            char escaped[ESCAPED_MAX] = {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
-            add_text(line, escaped, sizeof(escaped));
-        } else {
-            add_text(line, (const char *)&byte, 1);
+        bool is_plain = byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+        if (line->bytes + (is_plain ? 1 : ESCAPED_BYTES) > end) {
+            return;
         }
+        char escaped[ESCAPED_BYTES] = {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
+        add_text(line, is_plain ? (const char *)&byte : escaped, is_plain ? 1 : ESCAPED_BYTES);
     }
 }
 

@@ -150,13 +150,23 @@ static bool is_confirmed(struct worker *worker, const struct version *version)
  * request was received may be older than the request: then it is only believed when it can be
  * confirmed. A question put again is younger than the request, whoever puts it.
  */
-static enum answer_result park(struct worker *worker, struct conn *conn, struct span key)
+static enum answer_result park(struct worker *worker,
+                               struct conn *conn,
+                               const struct http_request *request,
+                               const struct http_target *target)
 {
     if (conn->output_end > 0) {
         return ANSWER_NO_ROOM; /* what was answered before goes out first, without waiting */
     }
-    conn->is_joined = conn->retries++ == 0 && miss_list_find(&worker->misses, key) != NULL;
-    struct miss *miss = rotation_ask(worker, key);
+    const bool is_pending = miss_list_find(&worker->misses, target->key) != NULL;
+    struct miss *miss = rotation_ask(worker, target->key);
+    if (miss == NULL) {
+        counter_add(&worker->counters.misses_full, 1);
+        conn->retries = 0;
+        conn->is_joined = false;
+        return answer_page(worker, conn, request, target, 503);
+    }
+    conn->is_joined = conn->retries++ == 0 && is_pending;
     uint32_t index = (uint32_t)(conn - worker->conns);
     conn->miss_index = (uint32_t)(miss - worker->misses.misses);
     conn->prev_parked = CONN_NONE;
@@ -253,7 +263,7 @@ static enum answer_result answer_loaded(struct worker *worker,
     uint32_t slot_index = status == 200 ? slot_table_find(worker->table, target->key) : SLOT_NONE;
     if (!is_answer_fresh(worker, conn, status, slot_index)) {
         if (conn->retries <= LOAD_RETRIES_MAX) {
-            return park(worker, conn, target->key);
+            return park(worker, conn, request, target);
         }
         status = 503;
     }
@@ -292,7 +302,7 @@ answer_request(struct worker *worker, struct conn *conn, const struct http_reque
     if (slot_index == SLOT_NONE ||
         (worker->is_suspect &&
          !is_confirmed(worker, slot_table_version(worker->table, slot_index)))) {
-        return park(worker, conn, target.key);
+        return park(worker, conn, request, &target);
     }
     return answer_file(worker, conn, request, slot_index);
 }

@@ -129,6 +129,10 @@ void conn_admit(struct worker *worker, struct conn *conn)
 {
     leave_waiting(worker, conn);
     set_state(worker, conn, CONN_IDLE);
+    /* Whoever connects and says nothing has no more time than for a request head. */
+    const uint64_t first_head_ns =
+        worker->now_ns + worker->config.settings->header_timeout_ms * NS_PER_MS;
+    conn->deadline_ns = first_head_ns < conn->deadline_ns ? first_head_ns : conn->deadline_ns;
     start_receive(worker, conn);
 }
 

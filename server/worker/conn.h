@@ -13,7 +13,8 @@
  *                     path not in the map: PARKED until the loader answers
  *
  * CLOSING waits until nothing is in flight on the socket: memory with an operation in flight
- * belongs to the kernel. All ways of closing go through conn_close().
+ * belongs to the kernel. A connection ends by conn_close(),
+ * or by conn_abort() when the answer is broken.
  *
  * Owned by one worker, in one array; index and generation name it in engine tokens.
  */

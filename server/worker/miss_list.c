@@ -48,6 +48,11 @@ struct miss *miss_list_find(struct miss_list *list, struct span key)
     return NULL;
 }
 
+bool miss_list_is_full(const struct miss_list *list)
+{
+    return list->pending_count == list->miss_count;
+}
+
 /* Places never used come after the freed ones, so that untouched pages stay untouched. */
 static struct miss *take_place(struct miss_list *list)
 {
@@ -56,7 +61,7 @@ static struct miss *take_place(struct miss_list *list)
         list->first_free = miss->next_index;
         return miss;
     }
-    ASSERT(list->pending_count < list->miss_count);
+    ASSERT(!miss_list_is_full(list));
     return &list->misses[list->pending_count]; /* no freed place: 0..pending_count-1 are taken */
 }
 

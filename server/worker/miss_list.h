@@ -1,11 +1,13 @@
 /*
  * The questions a worker has put to the loader and not had answered: one a path, however many
- * connections wait for it. There are as many places as connections, so one is always free.
+ * connections wait for it. There are as many places as connections; but a question outlives those
+ * who left before it was answered, so all may be taken.
  *
  * Owned by one worker; the control thread reads a miss between MESSAGE_MISS and MESSAGE_LOADED.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "server/base/span.h"
@@ -35,7 +37,10 @@ void miss_list_deinit(struct miss_list *list);
 /** The pending miss for `key`, or NULL. */
 struct miss *miss_list_find(struct miss_list *list, struct span key);
 
-/** Adds a miss for `key` (0..PATH_KEY_MAX bytes), which has none pending. */
+/** Every place is taken. */
+bool miss_list_is_full(const struct miss_list *list);
+
+/** Adds a miss for `key` (0..PATH_KEY_MAX bytes), which has none pending. The list is not full. */
 struct miss *miss_list_add(struct miss_list *list, struct span key);
 
 /** Takes an answered miss off the list. */

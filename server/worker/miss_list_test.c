@@ -47,6 +47,7 @@ static void every_place_can_be_taken_in_any_order(void **state)
             misses[i] = miss_list_add(&list, span_of(key, (size_t)bytes));
         }
         assert_int_equal(list.pending_count, 64);
+        assert_true(miss_list_is_full(&list));
         for (uint32_t i = 0; i < 64; i++) {
             uint32_t victim = (i * 37 + round) % 64; /* 37 and 64 have no common divisor */
             char key[16];

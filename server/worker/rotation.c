@@ -122,13 +122,17 @@ struct miss *rotation_ask(struct worker *worker, struct span key)
         counter_add(&worker->counters.misses_coalesced, 1);
         return miss;
     }
+    if (miss_list_is_full(&worker->misses)) {
+        return NULL;
+    }
     miss = miss_list_add(&worker->misses, key);
+    miss->slot_index = SLOT_NONE;
     counter_add(&worker->counters.misses, 1);
     rotation_tell_control(worker, MESSAGE_MISS, miss);
     return miss;
 }
 
-/* The worker was given a version that its map will not lead to. */
+/* The worker was given a version that its map cannot take in, or not any more. */
 static void decline_version(struct worker *worker, struct version *version)
 {
     rotation_tell_control(worker, MESSAGE_EVICTED, version);
@@ -153,19 +157,26 @@ static void apply_change(struct worker *worker, const struct change *change)
 {
     struct span key = change->retired->key;
     ask_again_if_waiting(worker, key);
+    uint32_t slot_index = slot_table_find(worker->table, key);
+    if (slot_index == SLOT_NONE ||
+        slot_table_version(worker->table, slot_index) != change->retired) {
+        /* Passed over: EVICTED is on its way already. A second one might reach control after it
+         * gave the path anew, and it would leave the worker out of all further changes. */
+        if (change->version != NULL) {
+            rotation_tell_control(worker, MESSAGE_RELEASED, change->version);
+        }
+        return;
+    }
     if (change->version == NULL) {
-        (void)slot_table_retire(worker->table, key); /* evicted meanwhile: nothing to retire */
+        (void)slot_table_retire(worker->table, key); /* there is one */
         return;
     }
-    bool is_held = slot_table_find(worker->table, key) != SLOT_NONE;
-    if (is_held && slot_table_publish(worker->table, change->version) != SLOT_NONE) {
-        return;
-    }
-    if (is_held) { /* every slot is in use: the path is asked for again when it is wanted */
+    if (slot_table_publish(worker->table, change->version) == SLOT_NONE) {
+        /* Every slot is in use: the path is asked for again when it is wanted. */
         counter_add(&worker->counters.table_full, 1);
-        (void)slot_table_retire(worker->table, key);
+        decline_version(worker, change->version);
+        (void)slot_table_retire(worker->table, key); /* there is one */
     }
-    decline_version(worker, change->version);
 }
 
 static void apply_generation(struct worker *worker, struct generation *generation)
@@ -183,11 +194,24 @@ static void resume_parked(struct worker *worker, struct miss *miss)
 {
     uint32_t status = miss->status;
     uint32_t index = miss->first_parked;
+    uint32_t slot_index = miss->slot_index;
     miss_list_remove(&worker->misses, miss);
     while (index != CONN_NONE) {
         struct conn *conn = &worker->conns[index];
         index = conn->next_parked;
         conn_resume(worker, conn, status);
+    }
+    if (slot_index != SLOT_NONE) {
+        slot_table_release(worker->table, slot_index);
+    }
+}
+
+/* Until those who wait have it, what was loaded is not evicted for what was loaded next. */
+static void keep_slot(struct worker *worker, struct miss *miss, uint32_t slot_index)
+{
+    if (slot_index != SLOT_NONE) {
+        slot_table_acquire(worker->table, slot_index);
+        miss->slot_index = slot_index;
     }
 }
 
@@ -197,11 +221,12 @@ static void resume_parked(struct worker *worker, struct miss *miss)
  */
 static bool publish_loaded(struct worker *worker, struct miss *miss)
 {
-    if (slot_table_publish(worker->table, miss->version) == SLOT_NONE) {
-        counter_add(&worker->counters.table_full, 1);
+    uint32_t slot_index = slot_table_publish(worker->table, miss->version);
+    if (slot_index == SLOT_NONE) {
         return false;
     }
     miss->version = NULL;
+    keep_slot(worker, miss, slot_index);
     return true;
 }
 
@@ -211,8 +236,13 @@ static void take_loaded(struct worker *worker, const struct message *message)
     struct miss *miss = message->pointer;
     miss->version = message->second;
     miss->status = message->number;
+    if (miss->status == 200 && miss->version == NULL) { /* the map leads to it already */
+        struct span key = span_of(miss->key, miss->key_bytes);
+        keep_slot(worker, miss, slot_table_find(worker->table, key));
+    }
     bool is_ready =
         miss->version == NULL || (worker->waiting.first == NULL && publish_loaded(worker, miss));
+    counter_add(&worker->counters.table_full, !is_ready);
     miss_queue_push(is_ready ? &worker->answered : &worker->waiting, miss);
 }
 
@@ -242,12 +272,37 @@ static void take_message(struct worker *worker, const struct message *message)
     ASSERT(false); /* these go the other way */
 }
 
-/* Slots may have become free for those that wait. */
-static void publish_waiting(struct worker *worker)
+static void resume_answered(struct worker *worker)
 {
-    while (worker->waiting.first != NULL && publish_loaded(worker, worker->waiting.first)) {
-        miss_queue_push(&worker->answered, miss_queue_pop(&worker->waiting));
+    rotation_flush(worker);
+    struct miss *miss;
+    while ((miss = miss_queue_pop(&worker->answered)) != NULL) {
+        resume_parked(worker, miss);
     }
+}
+
+/* The first of those that wait for a slot. False: none waits, or no slot has become free. */
+static bool publish_first_waiting(struct worker *worker)
+{
+    struct miss *miss = worker->waiting.first;
+    if (miss == NULL) {
+        return false;
+    }
+    if (miss->first_parked == CONN_NONE) { /* whoever waited has left: not worth a slot */
+        decline_version(worker, miss->version);
+        miss->version = NULL;
+    } else if (!publish_loaded(worker, miss)) {
+        return false;
+    }
+    miss_queue_push(&worker->answered, miss_queue_pop(&worker->waiting));
+    return true;
+}
+
+void rotation_settle(struct worker *worker)
+{
+    do {
+        resume_answered(worker);
+    } while (publish_first_waiting(worker));
 }
 
 void rotation_take_messages(struct worker *worker)
@@ -256,10 +311,5 @@ void rotation_take_messages(struct worker *worker)
     while (mailbox_receive(&worker->to_worker, &message)) {
         take_message(worker, &message);
     }
-    publish_waiting(worker);
-    rotation_flush(worker);
-    struct miss *miss;
-    while ((miss = miss_queue_pop(&worker->answered)) != NULL) {
-        resume_parked(worker, miss);
-    }
+    rotation_settle(worker);
 }

@@ -23,13 +23,20 @@ void rotation_deinit(struct worker *worker);
  */
 void rotation_take_messages(struct worker *worker);
 
+/** Lets go on those whose answers are here, and those that wait for slots that became free. */
+void rotation_settle(struct worker *worker);
+
 /** Hands the table's queued changes to the kernel. */
 void rotation_flush(struct worker *worker);
 
 /** The kernel dropped a file (law L5). */
 void rotation_on_file_released(struct worker *worker, struct engine_token token);
 
-/** Asks the loader for `key`, or joins those who did; the caller parks a connection at the miss. */
+/**
+ * Asks the loader for `key`, or joins those who did; the caller parks a connection at the miss.
+ *
+ * returns   NULL when as many questions are under way as there are places for
+ */
 struct miss *rotation_ask(struct worker *worker, struct span key);
 
 /** Sends one message to control; it is woken at the end of the turn. */

@@ -272,6 +272,7 @@ enum send_progress sender_start(struct worker *worker, struct conn *conn)
     case BODY_FILE:
         return start_read_body(worker, conn);
     case BODY_SENDFILE:
+        answer->head_bytes = 0; /* the head goes ahead by itself */
         return send_file_piece(worker, conn);
     }
     ASSERT(false);

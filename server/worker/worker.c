@@ -81,7 +81,7 @@ int worker_create(const struct worker_config *config, struct worker **ret_worker
     }
     worker->config = *config;
     worker->conn_max = config->connection_max;
-    worker->place_count = config->connection_max + CONN_SPARE_COUNT;
+    worker->place_count = worker_miss_max(config->connection_max);
     worker->first_free_conn = CONN_NONE;
     worker->first_waiting_conn = CONN_NONE;
     worker->last_waiting_conn = CONN_NONE;
@@ -160,11 +160,11 @@ static void sweep_deadlines(struct worker *worker)
     }
 }
 
-/* Deadlines need a clock only while there is a connection, or an accept to try again. */
+/* A clock is needed only while there is a connection, or something to try again. */
 static void arm_tick(struct worker *worker)
 {
-    bool is_wanted =
-        worker->conn_count > 0 || worker->acceptor.is_backing_off || worker->waiting.first != NULL;
+    bool is_wanted = worker->conn_count > 0 || worker->acceptor.is_backing_off ||
+                     worker->waiting.first != NULL || slot_table_has_updates(worker->table);
     if (is_wanted && !worker->is_ticking) {
         engine_start_timeout(worker->engine, WORKER_TOKEN, worker->tick_ns);
         worker->is_ticking = true;
@@ -238,6 +238,7 @@ static void publish_gauges(struct worker *worker)
     counter_set(&counters->slots_free, slots.free);
     counter_set(&counters->slots_live, slots.live);
     counter_set(&counters->slots_retiring, slots.retiring);
+    counter_set(&counters->stale_tags, slots.stale_tags);
     counter_set(&counters->receive_buffer_shortages, engine->buffer_shortages);
     counter_set(&counters->engine_overflows, engine->overflows);
     counter_set(&counters->engine_waits, engine->waits);
@@ -286,6 +287,7 @@ void worker_turn(struct worker *worker, const struct engine_event *events, uint3
     for (uint32_t i = 0; i < event_count; i++) {
         on_event(worker, &events[i]);
     }
+    rotation_settle(worker); /* the events may have freed slots */
     if (worker->is_draining) {
         drain(worker);
     }
@@ -443,6 +445,11 @@ const struct worker_counters *worker_counters(const struct worker *worker)
 size_t worker_take_log(struct worker *worker, char *buffer, size_t buffer_bytes)
 {
     return log_ring_read(&worker->log_ring, buffer, buffer_bytes);
+}
+
+uint32_t worker_miss_max(uint32_t connection_max)
+{
+    return connection_max + CONN_SPARE_COUNT;
 }
 
 void worker_join(struct worker *worker)

@@ -73,6 +73,9 @@ const struct worker_counters *worker_counters(const struct worker *worker);
  */
 size_t worker_take_log(struct worker *worker, char *buffer, size_t buffer_bytes);
 
+/** Questions that a worker with this many connections may have under way (MESSAGE_MISS). */
+uint32_t worker_miss_max(uint32_t connection_max);
+
 /** Waits for the thread to end, after MESSAGE_STOP. */
 void worker_join(struct worker *worker);
 void worker_destroy(struct worker *worker);
