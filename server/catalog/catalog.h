@@ -39,7 +39,7 @@ struct catalog_counters {
     uint64_t versions_live;        /* current, held by at least one worker */
     uint64_t versions_retired;     /* replaced or removed, ever */
     uint64_t versions_released;    /* of the retired: proven released */
-    uint64_t versions_evicted;     /* given up to make room, ever */
+    uint64_t versions_evicted;     /* given up by all workers, to make room, ever */
     uint64_t open_files;           /* descriptors the catalog holds for versions */
     uint64_t memory_bytes;         /* bodies in memory */
     uint64_t watches;              /* inotify watches held */
@@ -93,6 +93,8 @@ bool catalog_wants_poll(const struct catalog *catalog);
 
 /**
  * Resolves `key` afresh for worker `worker_index`, whatever is cached: every call walks the path.
+ * (From the root's directory, if its way from "/" is watched and nothing is queued: then the root
+ * is where it was.) What was true before the call is seen; so is, perhaps, what changes during it.
  *
  * When the path is cached and the file has changed, the change is put into `ret_generation` (one
  * change, for all its holders, the asker among them if it holds the path), to be sent *before* the

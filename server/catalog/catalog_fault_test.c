@@ -114,27 +114,35 @@ static void check_unreadable_ancestor(void **state)
     tree_chmod(tree, "work/shut", 0700);
 }
 
-/* The same with directories in place of the symlink: the names on the way stay the same. */
+/* Two shut directories, the inner one replaced: nothing at all is heard of that. */
 static void check_unreadable_parent(void **state)
 {
     struct sim *sim = *state;
     struct tree *tree = &sim->tree;
-    tree_mkdir(tree, "work/shut");
-    tree_mkdir(tree, "work/shut/site");
-    tree_mkdir(tree, "work/next");
-    tree_write(tree, "work/shut/site/a", "one");
-    tree_write(tree, "work/next/a", "two");
+    static const char *const directories[] = {"work/shut", "work/shut/in", "work/shut/in/site",
+                                              "work/shut/next", "work/shut/next/site"};
+    for (size_t i = 0; i < ARRAY_COUNT(directories); i++) {
+        tree_mkdir(tree, directories[i]);
+    }
+    tree_write(tree, "work/shut/in/site/a", "one");
+    tree_write(tree, "work/shut/next/site/a", "two");
+    tree_chmod(tree, "work/shut/next", 0300);
+    tree_chmod(tree, "work/shut/in", 0300);
     tree_chmod(tree, "work/shut", 0300);
-    sim_start(sim, &(struct sim_options){.root = "work/shut/site"});
+    sim_start(sim, &(struct sim_options){.root = "work/shut/in/site"});
     assert_int_equal(sim_status(sim, 0, "a"), 200);
-    tree_rename(tree, "work/shut/site", "work/shut/old");
-    tree_rename(tree, "work/next", "work/shut/site");
+    assert_int_equal(sim_take(sim), 0); /* the first poll is due at once */
+    tree_rename(tree, "work/shut/in", "work/shut/old");
+    tree_rename(tree, "work/shut/next", "work/shut/in");
+    assert_int_equal(sim_take(sim), 0); /* not due */
     sim_let_poll(sim);
     assert_int_equal(sim_take(sim), 1);
     sim_settle(sim);
     assert_true(sim_serves(sim, 0, "a", "two"));
     sim_stop(sim);
     tree_chmod(tree, "work/shut", 0700);
+    tree_chmod(tree, "work/shut/in", 0700);
+    tree_chmod(tree, "work/shut/old", 0700);
 }
 
 static void run_shut(void **state, void (*run)(void **state))

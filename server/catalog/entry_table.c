@@ -114,11 +114,17 @@ void entry_table_set_state(struct entry_table *table,
     table->dirty_count += state == ENTRY_DIRTY ? 1 : 0;
 }
 
+static void dirty_list(struct entry_table *table, struct entry_list *list)
+{
+    while (!TAILQ_EMPTY(list)) {
+        entry_table_set_state(table, TAILQ_FIRST(list), ENTRY_DIRTY);
+    }
+}
+
 void entry_table_dirty_all(struct entry_table *table)
 {
-    while (!TAILQ_EMPTY(&table->clean)) {
-        entry_table_set_state(table, TAILQ_FIRST(&table->clean), ENTRY_DIRTY);
-    }
+    dirty_list(table, &table->clean);
+    dirty_list(table, &table->retry);
 }
 
 void entry_table_set_unwatched(struct entry_table *table,
@@ -140,9 +146,7 @@ void entry_table_set_unwatched(struct entry_table *table,
 
 void entry_table_dirty_polled(struct entry_table *table, uint32_t unwatched_max)
 {
-    while (!TAILQ_EMPTY(&table->retry)) {
-        entry_table_set_state(table, TAILQ_FIRST(&table->retry), ENTRY_DIRTY);
-    }
+    dirty_list(table, &table->retry);
     uint64_t count =
         table->unwatched_count < unwatched_max ? table->unwatched_count : unwatched_max;
     for (; count > 0; count--) {

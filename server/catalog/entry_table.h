@@ -81,7 +81,7 @@ void entry_table_set_state(struct entry_table *table,
                            struct catalog_entry *entry,
                            enum entry_state state);
 
-/** Every clean entry becomes dirty. */
+/** Every entry becomes dirty. */
 void entry_table_dirty_all(struct entry_table *table);
 
 void entry_table_set_unwatched(struct entry_table *table,

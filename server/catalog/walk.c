@@ -12,8 +12,11 @@
 #include "server/base/log.h"
 #include "server/catalog/system.h"
 
-/* How often a walk is begun anew because something on the way changed under it. */
-#define WALKS_MAX 4
+/*
+ * How often a walk that found nothing is begun anew because something changed under it. A tree that
+ * is flipped without a pause disturbs every third walk or so.
+ */
+#define WALKS_MAX 16
 
 #define LOG_INTERVAL_NS (60 * NS_PER_SEC)
 
@@ -25,6 +28,7 @@ struct walk {
     struct resolver_step *root_steps; /* what `root` was made of, as many */
     bool is_root_unwatched;
     bool is_in_batch;
+    uint32_t queued_bytes;            /* what was unread when the batch began, or began anew */
     bool is_out_of_watches;           /* in this batch: the idle ones are to go */
     struct file_identity root_polled; /* of the root, at the last poll; device and inode only */
     struct log_limit limit_log;
@@ -330,27 +334,36 @@ static int depend_on_root(struct walk *walk)
     return 0;
 }
 
-/* What is queued may be about the way to the root: then it is walked again. */
+/* From here on, what is found is as it was at the earliest when the queue was this long. */
+static void look_at_queue(struct walk *walk)
+{
+    walk->queued_bytes = system_queued_bytes(walk_fd(walk));
+}
+
 static void begin_batch(struct walk *walk)
 {
-    if (!walk->is_in_batch && system_queued_bytes(walk_fd(walk)) > 0) {
-        resolver_reset(walk->resolver);
+    if (walk->is_in_batch) {
+        return;
     }
     walk->is_in_batch = true;
+    look_at_queue(walk);
+    if (walk->queued_bytes > 0) {
+        resolver_reset(walk->resolver); /* it may be about the way to the root */
+    }
 }
 
 static struct resolved open_settled(struct walk *walk, struct span key)
 {
-    struct resolved found = {.fd = -1};
     for (unsigned walks = 0; walks < WALKS_MAX; walks++) {
-        const uint32_t queued_bytes = system_queued_bytes(walk_fd(walk));
-        found = resolver_open(walk->resolver, key);
-        if (found.status == 200 || system_queued_bytes(walk_fd(walk)) == queued_bytes) {
-            break;
+        const struct resolved found = resolver_open(walk->resolver, key);
+        if (found.status == 200 || system_queued_bytes(walk_fd(walk)) == walk->queued_bytes) {
+            return found;
         }
-        resolver_reset(walk->resolver); /* what was kept may be what changed */
+        /* What was kept may be what changed. */
+        look_at_queue(walk);
+        resolver_reset(walk->resolver);
     }
-    return found;
+    return (struct resolved){.status = 503, .error_number = EAGAIN, .fd = -1};
 }
 
 struct resolved walk_open(struct walk *walk, struct span key)

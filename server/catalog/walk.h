@@ -62,7 +62,7 @@ int walk_fd(const struct walk *walk);
 /**
  * Finds and opens what `key` leads to, as resolver_open(). An answer that there is nothing is given
  * only if nothing on the way changed while it was sought: a release directory that is removed right
- * after the flip to the next one is no reason for a 404.
+ * after the flip to the next one is no reason for a 404. Where that never ends it is 503.
  */
 struct resolved walk_open(struct walk *walk, struct span key);
 
