@@ -4,6 +4,7 @@
 
 #include "server/base/alloc.h"
 #include "server/base/check.h"
+#include "server/table/slot_table.h"
 
 /* FNV-1a: the list is short and its keys are confirmed byte by byte. */
 static uint32_t bucket_of(struct span key)
@@ -74,6 +75,8 @@ struct miss *miss_list_add(struct miss_list *list, struct span key)
     miss->next_index = *bucket;
     *bucket = (uint32_t)(miss - list->misses);
     miss->first_parked = MISS_NONE;
+    miss->slot_index = SLOT_NONE;
+    miss->version = NULL;
     miss->key_bytes = (uint16_t)key.bytes;
     memcpy(miss->key, key.ptr, key.bytes);
     miss->key[key.bytes] = '\0';

@@ -126,7 +126,6 @@ struct miss *rotation_ask(struct worker *worker, struct span key)
         return NULL;
     }
     miss = miss_list_add(&worker->misses, key);
-    miss->slot_index = SLOT_NONE;
     counter_add(&worker->counters.misses, 1);
     rotation_tell_control(worker, MESSAGE_MISS, miss);
     return miss;
