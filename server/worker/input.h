@@ -39,6 +39,9 @@ struct input_store {
 /** The bytes at the front, contiguous: all of them but for what is in the overflow. */
 static inline struct span input_front(const struct input *input)
 {
+    if (input->buffer == NULL) {
+        return (struct span){0}; /* not even 0 may be added to NULL */
+    }
     return span_of(input->buffer + input->offset, input->end - input->offset);
 }
 

@@ -438,7 +438,7 @@ static void versions_beyond_the_slots_evict_the_cold(void **state)
     const struct engine_token conn = rig_open(rig);
     struct hand_version *versions[20];
     for (int i = 0; i < 20; i++) {
-        char text[32];
+        char text[64];
         (void)snprintf(text, sizeof(text), "%d", i);
         versions[i] = version_file(rig, text, 10);
         (void)snprintf(text, sizeof(text), GET("/%d"), i);

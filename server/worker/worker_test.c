@@ -238,24 +238,24 @@ static void version_is_given_served_from_and_released(void **state)
 {
     (void)state;
     struct version version = {.key = SPAN("a"), .fd = -1, .body = (const uint8_t *)"alpha"};
-    struct {
-        struct generation generation;
-        struct change change;
-    } removal = {.generation = {.id = 1, .change_count = 1},
-                 .change = {.retired = &version, .holder_mask = 1}};
+    struct generation *removal = alloc_zeroed(1, sizeof(*removal) + sizeof(removal->changes[0]));
+    assert_non_null(removal);
+    removal->change_count = 1;
+    removal->changes[0] = (struct change){.retired = &version, .holder_mask = 1};
     start();
     /* As an answer to a question that this test puts in the worker's stead, before any other. */
     struct miss *miss = miss_list_add(&f.worker->misses, SPAN("a"));
     assert_true(worker_send(
         f.worker, (struct message){
                       .kind = MESSAGE_LOADED, .number = 200, .pointer = miss, .second = &version}));
-    tell(MESSAGE_GENERATION, &removal.generation);
+    tell(MESSAGE_GENERATION, removal);
     assert_int_equal(receive().kind, MESSAGE_APPLIED);
     struct message message = receive(); /* its slot was kept for those who asked */
     assert_int_equal(message.kind, MESSAGE_RELEASED);
     assert_ptr_equal(message.pointer, &version);
     tell(MESSAGE_STOP, NULL);
     worker_join(f.worker);
+    alloc_free(removal);
 }
 
 static void room_is_kept_for_orders_and_answers(void **state)
