@@ -1,6 +1,6 @@
 /*
- * From a request to its status: what is decided before a file is looked for, which key the loader is
- * asked for, and what conditions and ranges make of a file that is there.
+ * From a request to its status: what is decided before a file is looked for, which key the loader
+ * is asked for, and what conditions and ranges make of a file that is there.
  */
 #include "server/worker/answer.h"
 
