@@ -598,8 +598,12 @@ static bool settle_once(struct model *model)
         is_quiet = false;
     }
     for (uint32_t at = 0; at < model->client_count; at++) {
-        if (rig_conn(rig, model->clients[at].token) != NULL) {
-            rig_finish(rig, model->clients[at].token);
+        const struct engine_token token = model->clients[at].token;
+        if (rig_conn(rig, token) != NULL) {
+            rig_finish(rig, token);
+        }
+        if (rig_state(rig, token) == CONN_CLOSING && rig_is_in_flight(rig, token, ENGINE_RECEIVE)) {
+            rig_end(rig, token, ENGINE_RECEIVE, 0); /* as shutdown(2) makes it */
         }
     }
     do {
