@@ -31,6 +31,12 @@ def make_large(path, byte_count=16 * MIB):
 
 
 class LimitCase(harness.ServerTest):
+    def require_access(self, path, uid):
+        """The whole way there must be open to that user."""
+        command = ["test", "-r", path, "-a", "-x", harness.program("turntable")]
+        if subprocess.run(command, user=uid, group=uid, extra_groups=[]).returncode != 0:
+            self.skipTest(f"user {uid} may not search the way to {path}")
+
     def start_download(self, server, path="/large.bin"):
         """A client that has the head of a large body, and reads no further."""
         connection = self.connect(server, receive_buffer_bytes=SMALL_WINDOW)
@@ -516,12 +522,6 @@ class Permissions(LimitCase):
             self.require_access(root, uid)
         return self.serve(root, "--workers", "1", uid=uid, **arguments)
 
-    def require_access(self, root, uid):
-        """The whole way there must be open to that user."""
-        command = ["test", "-r", root, "-a", "-x", harness.program("turntable")]
-        if subprocess.run(command, user=uid, group=uid, extra_groups=[]).returncode != 0:
-            self.skipTest(f"user {uid} may not search the way to {root}")
-
     def test_unreadable_file_is_forbidden(self):
         server = self.start(
             {"f.txt": "secret", "g.txt": "open"},
@@ -593,6 +593,8 @@ class Start(LimitCase):
         root = self.tree({"f.txt": "f"})
         os.chmod(root, 0)
         uid = NOBODY if os.geteuid() == 0 else None
+        if uid is not None:
+            self.require_access(harness.OUT, uid)
         try:
             self.run_to_end(root, code=2, uid=uid, says=["may not|cannot be read", "chmod|let"])
         finally:

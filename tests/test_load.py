@@ -719,7 +719,10 @@ class Ending(LoadTest):
 
     def test_terminal_gets_a_progress_line(self):
         with Server(good) as server:
-            main, side = pty.openpty()
+            try:
+                main, side = pty.openpty()
+            except OSError as error:
+                self.skipTest(f"no terminal can be had here: {error}")
             with os.fdopen(main, "rb", buffering=0) as terminal:
                 command = [PROGRAM, "-c", "1", "-d", "1.3", server.url]
                 done = subprocess.run(

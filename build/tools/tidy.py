@@ -59,7 +59,7 @@ OPTION_SOURCES = {
     "turntablectl": ["server/ctl/*.c", "server/ctl/*.def"],
     "turntable-load": ["loadgen/*.c", "loadgen/*.def"],
     "turntable-bench": ["bench/*.c", "bench/*.def"],
-    "dev": ["dev", "build/tools/*.py", "tests/*.py", "config/*.def", "config/*.c", "server/main.c"],
+    "dev": ["dev", "build/tools/*.py", "tests/*.py", "bench/*.py", "config/*.def", "config/*.c", "server/main.c"],
 }
 
 # Kinds of file that may hold bytes other than text, and where.
