@@ -298,10 +298,13 @@ class AccessLog(DrainCase):
         count = harness.rounds(2000)
         for turn in range(count):
             if turn % (count // 4) == count // 8:
+                # The new log of the last time may still be on its way.
+                harness.wait_until(lambda: os.path.exists(self.log_path), "the new log is there")
                 paths.append(f"{self.log_path}.{turn}")
                 os.rename(self.log_path, paths[-1])
                 server.signal(signal.SIGUSR1)
             connection.get(f"/f.txt?{turn}")
+        harness.wait_until(lambda: os.path.exists(self.log_path), "the last new log is there")
         self.server.stop()
         logged = [line["line"] for path in [*paths, self.log_path] for line in self.lines(path)]
         self.assertEqual(
