@@ -194,7 +194,7 @@ class TextRules(LintTest):
         self.silent({"server/http/date.c": good, "docs/HACKING.md": "No `TODO` on main.\n"})
 
     def test_path_of_a_machine(self):
-        for text in ("/home/ann/site", "cd /root/x", "'/work/main/out'"):
+        for text in ("/home/ann/site", "cd /root/x", "'/work/site/out'"):
             self.fires({"README.md": f"see {text}\n"}, "README.md:1: '/")
 
     def test_paths_of_any_machine(self):

@@ -161,8 +161,8 @@ void rig_pass_ms(struct rig *rig, uint64_t ms)
         if (step_ns == rig->worker->tick_ns &&
             fake_find(rig->engine, ENGINE_TIMEOUT, RIG_WORKER_TOKEN) != NULL) {
             fake_end(rig->engine, ENGINE_TIMEOUT, RIG_WORKER_TOKEN, 0);
+            rig_run(rig); /* without a tick nothing wakes the worker */
         }
-        rig_run(rig);
     }
 }
 

@@ -333,6 +333,26 @@ static void change_in_place_is_seen_while_its_signal_is_under_way(void **state)
     freshness_finish(&rig->gate);
 }
 
+/* A size that moved tells as well, even if the time was put back. */
+static void change_of_size_alone_is_seen(void **state)
+{
+    struct rig *rig = start(state);
+    struct hand_version *a = version_file(rig, "a", 100000);
+    version_put(rig, a);
+    const struct engine_token conn = send_all_but_the_last_piece(rig);
+    struct stat before;
+    assert_int_equal(stat(a->path, &before), 0);
+    append_byte(a->path);
+    const struct timespec times[2] = {before.st_mtim, before.st_mtim};
+    assert_int_equal(utimensat(AT_FDCWD, a->path, times, 0), 0);
+    freshness_begin(&rig->gate);
+    rig_read(rig, conn, UINT32_MAX);
+    rig_run(rig);
+    assert_int_equal(rig_state(rig, conn), CONN_FREE);
+    assert_int_equal(RIG_COUNTER(rig, aborted_changed), 1);
+    freshness_finish(&rig->gate);
+}
+
 /* Replacing and removing a file move its ctime, but its bytes are still the right ones. */
 static void replaced_file_is_sent_to_its_end(void **state)
 {
@@ -405,6 +425,7 @@ int main(void)
         TEST(files_are_read_by_their_descriptors_when_asked_for),
         TEST(change_in_place_breaks_the_answer_off_before_its_last_bytes),
         TEST(change_in_place_is_seen_while_its_signal_is_under_way),
+        TEST(change_of_size_alone_is_seen),
         TEST(replaced_file_is_sent_to_its_end),
         TEST(file_is_not_looked_at_when_nothing_was_signalled),
         TEST(answers_without_a_body_are_sent_at_once),

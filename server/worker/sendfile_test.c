@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -139,6 +141,32 @@ static void small_file_goes_in_one_step(void **state)
     assert_int_equal(RIG_COUNTER(rig, responses_2xx), 6);
     assert_int_equal(fake_verb_count(rig->engine, FAKE_START_READ), 0);
     assert_int_equal(fake_verb_count(rig->engine, FAKE_START_POLL), 0);
+}
+
+static int tcp_option(struct rig *rig, struct engine_token conn, int name)
+{
+    int value = -1;
+    socklen_t value_bytes = sizeof(value);
+    assert_int_equal(getsockopt(rig_conn(rig, conn)->fd, IPPROTO_TCP, name, &value, &value_bytes),
+                     0);
+    return value;
+}
+
+/* Corked while the body goes; its end is pushed, not left to the kernel's timer. */
+static void end_of_a_body_is_pushed(void **state)
+{
+    struct rig *rig = start(state);
+    version_put(rig, version_file(rig, "a", LARGE_BYTES));
+    version_put(rig, version_memory(rig, "b", "beta"));
+    const struct engine_token conn = rig_open_tcp(rig);
+    rig_request(rig, conn, GET("/a"));
+    assert_int_equal(rig_state(rig, conn), CONN_SENDING);
+    assert_int_equal(tcp_option(rig, conn, TCP_CORK), 1);
+    assert_int_equal(tcp_option(rig, conn, TCP_NODELAY), 0);
+    send_all(rig, conn);
+    assert_int_equal(tcp_option(rig, conn, TCP_NODELAY), 1);
+    rig_request(rig, conn, GET("/b"));
+    assert_int_equal(tcp_option(rig, conn, TCP_CORK), 0);
 }
 
 static void body_below_the_limit_is_read(void **state)
@@ -328,6 +356,30 @@ static void hot_file_is_not_looked_up_in_the_cache_each_time(void **state)
     }
 }
 
+/* Where a piece had to be read, the rest being in the cache does not make the file a hot one. */
+static void file_that_was_partly_cold_is_looked_up_again(void **state)
+{
+    struct rig *rig = start(state);
+    struct hand_version *a = version_file(rig, "a", 200000);
+    version_put(rig, a);
+    if (!can_be_cold(a)) {
+        skip();
+    }
+    const struct engine_token conn = rig_open(rig);
+    rig_request(rig, conn, GET("/a"));
+    assert_true(rig_is_in_flight(rig, conn, ENGINE_READ));
+    static uint8_t sink[200000];
+    assert_int_equal(pread(a->version.fd, sink, sizeof(sink), 0), sizeof(sink));
+    send_all(rig, conn);
+    const size_t end = assert_answer_at(rig, conn, 0, 200000);
+    assert_int_equal(fake_verb_count(rig->engine, FAKE_START_READ), 1); /* and sendfile(2) then */
+    drop_from_cache(a);
+    rig_request(rig, conn, GET("/a"));
+    assert_true(rig_is_in_flight(rig, conn, ENGINE_READ));
+    send_all(rig, conn);
+    (void)assert_answer_at(rig, conn, end, 200000);
+}
+
 /* ---- failures and changes ---- */
 
 static void file_that_ends_early_breaks_the_answer_off(void **state)
@@ -350,7 +402,7 @@ static void file_that_ends_early_breaks_the_answer_off(void **state)
     assert_true(stream_bytes < LARGE_BYTES);
 }
 
-/* It was all handed to the kernel; the reset takes back what the peer has not got. */
+/* It was all handed to the kernel; the reset takes back the last segment, which was held back. */
 static void change_in_place_resets_at_the_end(void **state)
 {
     struct rig *rig = start(state);
@@ -370,6 +422,10 @@ static void change_in_place_resets_at_the_end(void **state)
         rig_run(rig);
         assert_int_equal(rig_state(rig, conn), CONN_FREE);
         assert_int_equal(RIG_COUNTER(rig, aborted_changed), i + 1);
+        while (peer_take(rig, conn)) {
+        }
+        assert_int_equal(errno, ECONNRESET);
+        assert_true(stream_bytes < head_bytes(0) + LARGE_BYTES);
         freshness_finish(&rig->gate);
     }
 }
@@ -440,6 +496,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(small_file_goes_in_one_step),
+        TEST(end_of_a_body_is_pushed),
         TEST(body_below_the_limit_is_read),
         TEST(large_file_goes_as_the_socket_takes_it),
         TEST(one_step_moves_a_bounded_piece),
@@ -449,6 +506,7 @@ int main(void)
         TEST(cold_file_is_read_by_the_engine_and_sent_in_order),
         TEST(file_that_is_partly_cold_goes_both_ways),
         TEST(hot_file_is_not_looked_up_in_the_cache_each_time),
+        TEST(file_that_was_partly_cold_is_looked_up_again),
         TEST(file_that_ends_early_breaks_the_answer_off),
         TEST(change_in_place_resets_at_the_end),
         TEST(unchanged_file_survives_the_round),
